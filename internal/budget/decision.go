@@ -76,3 +76,15 @@ type UpstreamBudget struct {
 	TotalSpend *Money // lifetime; nil: an older LiteLLM
 	Managed    bool   // the limit was written by us, so it is not inherited
 }
+
+// UpstreamRefusal is LiteLLM's own budget refusal (error.type budget_exceeded),
+// taken apart. The amounts in its text hold LiteLLM's open reservations and are
+// no evidence, so "current cost" is not kept.
+type UpstreamRefusal struct {
+	// Subject is whose limit it names: key, key_window, user, team, team_window,
+	// team_member, end_user, organization, project, tag, model, access_group,
+	// global, provider; "" when the text is not known.
+	Subject string
+	ID      string // the user, team, … it names, or a key's hash when it gives one; may be empty
+	Max     *Money // the limit it names; nil: none
+}
