@@ -31,16 +31,27 @@ type Ask struct {
 	Free bool
 }
 
-// Decision is the answer to one Ask. It is a value.
+// Decision is the answer to one Ask. It is a value; whoever holds it ends it by
+// exactly one Settle or Release.
 type Decision struct {
 	Verdict budget.Verdict
 	Reason  budget.Reason
 	Mode    budget.Mode
-	// Hold must be ended by exactly one Settle or Release. Zero when the call was
-	// refused.
+	// Hold is zero when the call was refused, or when the ledger was out of reach.
 	Hold ledger.Hold
-	// Status is the account at the moment of the decision.
+	// Status is the account at the moment of the decision, and after a settlement
+	// the account as it stands then.
 	Status Status
+
+	exempt bool        // the master key's
+	origin *unresolved // the credential, when its tenant is not known
+}
+
+// unresolved is a credential without a tenant, kept in memory from the decision
+// until the call has shown whether LiteLLM accepts it.
+type unresolved struct {
+	hash       budget.KeyHash
+	credential string
 }
 
 // Goes reports whether the call may be sent.
@@ -49,22 +60,29 @@ func (d *Decision) Goes() bool { return d.Verdict != budget.Block }
 // Status is what a caller is told about its budget: spend in one window against
 // the lines of that moment. Amounts of an unlimited tenant's lines are 0.
 type Status struct {
-	TenantID       string // empty: not known
+	TenantID       string // of an unknown tenant: "key:" and the first twelve digits of the key's hash
+	Known          bool   // the tenant is known
 	State          budget.State
 	Points         budget.Points
-	GraceThreshold int
+	GraceThreshold int          // percent
 	Spent          budget.Money // settled
 	Held           budget.Money // Σ worst case in flight
-	Risk           budget.Money // mean + 3σ in flight
+	Risk           budget.Money // what the calls in flight will probably stay under
 	InFlight       int
 	Window         budget.Window
-	OverrideID     int64 // 0: none active
-	OverrideUntil  time.Time
+	OverrideID     int64     // 0: none active
+	OverrideUntil  time.Time // zero: none active
 	Revision       int64
 }
 
 // Remaining is what is left to the block point, by settled spend; never negative.
 func (s *Status) Remaining() budget.Money { return max(0, s.Points.Block.Sub(s.Spent)) }
+
+// count fills in an account's sums and the state that follows from them.
+func (s *Status) count(t ledger.Totals) {
+	s.Spent, s.Held, s.Risk, s.InFlight = t.Spent, t.Worst, t.Risk, t.InFlight
+	s.State = s.Points.State(t.Spent)
+}
 
 // Settlement is what a call turned out to cost.
 type Settlement struct {

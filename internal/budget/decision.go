@@ -27,6 +27,7 @@ const (
 	MasterKey      Reason = "master_key"      // exempt, counted
 	UnknownTenant  Reason = "unknown_tenant"  // the key's tenant is not known (yet)
 	StoreDown      Reason = "store_unavailable"
+	LedgerDown     Reason = "ledger_unavailable"
 	OverBlockPoint Reason = "over_block_point"
 	TooLarge       Reason = "too_large_for_remaining"
 	BudgetInUse    Reason = "budget_in_use" // fits the budget, not beside the calls in flight
@@ -70,7 +71,7 @@ type KeyFacts struct {
 // UpstreamBudget is a budget as LiteLLM keeps it for a key, user or team.
 type UpstreamBudget struct {
 	MaxBudget  *Money
-	Period     Period // zero: none
+	Period     Period    // zero: none
 	ResetAt    time.Time // zero: none
 	Spend      Money
 	TotalSpend *Money // lifetime; nil: an older LiteLLM

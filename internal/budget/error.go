@@ -9,6 +9,7 @@ const (
 	CodeInvalid     Code = "invalid"
 	CodeNotFound    Code = "not_found"
 	CodeConflict    Code = "conflict"
+	CodeStale       Code = "stale" // somebody else has changed it since it was read
 	CodeForbidden   Code = "forbidden"
 	CodeUnavailable Code = "unavailable"
 )
@@ -43,6 +44,7 @@ var (
 	ErrInvalid     = &Error{Code: CodeInvalid}
 	ErrNotFound    = &Error{Code: CodeNotFound}
 	ErrConflict    = &Error{Code: CodeConflict}
+	ErrStale       = &Error{Code: CodeStale}
 	ErrForbidden   = &Error{Code: CodeForbidden}
 	ErrUnavailable = &Error{Code: CodeUnavailable}
 )
