@@ -63,7 +63,7 @@ func (e *Enforcer) Flush(ctx context.Context) error {
 	// Taken before the totals: whatever has moved by now is in them.
 	moved := e.flusher.takeMoved()
 	err := e.ledger.Flush(func(balances []ledger.Balance) error {
-		windows, unresolved := split(balances)
+		windows, unresolved := e.split(balances)
 		return e.store.SaveSpend(ctx, windows, unresolved, moved)
 	})
 	if err != nil {
@@ -75,16 +75,22 @@ func (e *Enforcer) Flush(ctx context.Context) error {
 	return nil
 }
 
-func split(balances []ledger.Balance) (windows []budget.WindowSpend, unresolved []budget.UnresolvedSpend) {
+// split sorts balances by where they are kept. A credential without a tenant has
+// one row, for the window that is open: what an older one still gets late is over
+// anyway.
+func (e *Enforcer) split(balances []ledger.Balance) (windows []budget.WindowSpend, unresolved []budget.UnresolvedSpend) {
 	for _, b := range balances {
 		if b.Account.Owner == masterOwner {
 			continue // counted in a metric, nobody's budget
 		}
-		if hash, ok := hashOfOwner(b.Account.Owner); ok {
-			unresolved = append(unresolved, budget.UnresolvedSpend{Hash: hash, Spent: b.Spent})
+		hash, ok := hashOfOwner(b.Account.Owner)
+		if !ok {
+			windows = append(windows, budget.WindowSpend{TenantID: b.Account.Owner, Number: b.Account.Window, Spent: b.Spent})
 			continue
 		}
-		windows = append(windows, budget.WindowSpend{TenantID: b.Account.Owner, Number: b.Account.Window, Spent: b.Spent})
+		if open, _ := e.unknownAccount(hash, e.now()); open == b.Account {
+			unresolved = append(unresolved, budget.UnresolvedSpend{Hash: hash, Spent: b.Spent})
+		}
 	}
 	return windows, unresolved
 }

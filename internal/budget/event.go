@@ -16,7 +16,7 @@ type AlertEvent struct {
 	SpendUSD   *float64
 	MaxUSD     *float64
 	Projected  bool
-	Detail     []byte // the event as it came, JSON, bounded; nil when it was not parsable
+	Detail     []byte // the event as it came, JSON, bounded; the beginning of one that was not parsable is a JSON text; nil: nothing kept
 	WindowHint int64  // our window number at arrival; 0: unknown
 }
 
