@@ -92,7 +92,8 @@ func (e *Enforcer) Admit(ctx context.Context, ask *Ask) Decision {
 }
 
 func (e *Enforcer) admitKnown(ctx context.Context, ask *Ask, p *policy, settings *Settings, now time.Time) Decision {
-	d := Decision{Mode: modeOf(p.record, settings), Status: statusOf(p.record, now)}
+	d := Decision{Mode: modeOf(p.record, settings)}
+	d.Status.fill(p.record, now)
 	held, err := e.ledger.Hold(ctx, ledger.Request{
 		Account:  ledger.Key{Owner: p.record.ID, Window: d.Status.Window.Number},
 		Lines:    linesOf(d.Status.Points, settings),
@@ -101,11 +102,13 @@ func (e *Enforcer) admitKnown(ctx context.Context, ask *Ask, p *policy, settings
 		Force:    d.Mode == budget.Shadow || ask.Free,
 	})
 	if err != nil {
-		return e.rule(d, rulingLedgerDown)
+		e.rule(&d, rulingLedgerDown)
+		return d
 	}
 	d.Hold = held.Hold
 	d.Status.count(held.Totals)
-	return e.rule(d, rulingOf(held.Outcome, d.Mode, ask.Free, p.record, d.Status.Points))
+	e.rule(&d, rulingOf(held.Outcome, d.Mode, ask.Free, p.record, d.Status.Points))
+	return d
 }
 
 // admitUnknown decides for a credential whose tenant is not known: its own spend
@@ -113,7 +116,8 @@ func (e *Enforcer) admitKnown(ctx context.Context, ask *Ask, p *policy, settings
 // as fail-open.
 func (e *Enforcer) admitUnknown(ctx context.Context, ask *Ask, p *policy, settings *Settings, now time.Time) Decision {
 	record := e.unknownRecord(ask.Key, settings, now)
-	d := Decision{Mode: settings.Mode, Status: statusOf(record, now)}
+	d := Decision{Mode: settings.Mode}
+	d.Status.fill(record, now)
 	d.Status.Known = false
 	d.Status.TenantID = shortOwner(ask.Key)
 	if ask.Kind == VirtualKey {
@@ -128,7 +132,8 @@ func (e *Enforcer) admitUnknown(ctx context.Context, ask *Ask, p *policy, settin
 		Ephemeral: true,
 	})
 	if err != nil {
-		return e.rule(d, rulingLedgerDown)
+		e.rule(&d, rulingLedgerDown)
+		return d
 	}
 	d.Hold = held.Hold
 	d.Status.count(held.Totals)
@@ -139,7 +144,8 @@ func (e *Enforcer) admitUnknown(ctx context.Context, ask *Ask, p *policy, settin
 			r = rulingStoreDown
 		}
 	}
-	return e.rule(d, r)
+	e.rule(&d, r)
+	return d
 }
 
 // admitMaster lets LiteLLM's master key through: whoever has it can lift every
@@ -156,14 +162,14 @@ func (e *Enforcer) admitMaster(ctx context.Context, ask *Ask, now time.Time) Dec
 	if err == nil {
 		d.Hold = held.Hold
 	}
-	return e.rule(d, rulingMaster)
+	e.rule(&d, rulingMaster)
+	return d
 }
 
 // rule names the decision and counts it.
-func (e *Enforcer) rule(d Decision, r ruling) Decision {
+func (e *Enforcer) rule(d *Decision, r ruling) {
 	d.Verdict, d.Reason = rulings[r].verdict, rulings[r].reason
 	e.metrics.decided(r, d.Mode)
-	return d
 }
 
 // rulingOf turns what the ledger found into a decision.
@@ -236,17 +242,14 @@ func linesOf(p budget.Points, s *Settings) ledger.Lines {
 	return ledger.Lines{Block: p.Block, Overshoot: s.Overshoot(p.Limit)}
 }
 
-func statusOf(r *budget.Record, now time.Time) Status {
-	s := Status{
-		TenantID:       r.ID,
-		Known:          true,
-		Points:         r.PointsAt(now),
-		GraceThreshold: r.GraceThreshold,
-		Window:         r.Window.At(now, r.Rule),
-		Revision:       r.Revision,
-	}
+// fill says what the record says at now.
+func (s *Status) fill(r *budget.Record, now time.Time) {
+	s.TenantID, s.Known = r.ID, true
+	s.Points = r.PointsAt(now)
+	s.GraceThreshold = r.GraceThreshold
+	s.Window = r.Window.At(now, r.Rule)
+	s.Revision = r.Revision
 	if o := r.Override; o.ActiveAt(now) {
 		s.OverrideID, s.OverrideUntil = o.ID, o.ExpiresAt
 	}
-	return s
 }

@@ -21,7 +21,8 @@ func (e *Enforcer) Status(ctx context.Context, tenantID string) (Status, budget.
 			return Status{}, record, err
 		}
 	}
-	s := statusOf(&record, now)
+	var s Status
+	s.fill(&record, now)
 	totals, ok := e.ledger.Totals(ledger.Key{Owner: tenantID, Window: s.Window.Number})
 	if !ok {
 		totals.Spent = record.Spent
@@ -38,7 +39,8 @@ func (e *Enforcer) StatusOf(ctx context.Context, key budget.KeyHash) (Status, bo
 	if p.record == nil {
 		return Status{}, false
 	}
-	s := statusOf(p.record, now)
+	var s Status
+	s.fill(p.record, now)
 	totals, ok := e.ledger.Totals(ledger.Key{Owner: p.record.ID, Window: s.Window.Number})
 	if !ok {
 		totals.Spent = p.record.Spent
