@@ -107,8 +107,8 @@ func matches(header string, revision int64) bool {
 }
 
 // over returns the budget that results when b is laid over what is there.
-func (b *budgetBody) over(r *budget.Record) (budget.BudgetChange, error) {
-	c := budget.BudgetChange{
+func (b *budgetBody) over(r *budget.Record) (budget.Terms, error) {
+	c := budget.Terms{
 		MaxBudget: r.MaxBudget, AlertThreshold: r.AlertThreshold, GraceThreshold: r.GraceThreshold,
 		Period: r.Rule.Period, Alignment: r.Rule.Alignment, Zone: r.Rule.Zone, IfRevision: &r.Revision,
 	}
@@ -118,7 +118,7 @@ func (b *budgetBody) over(r *budget.Record) (budget.BudgetChange, error) {
 	return c, b.rule(&c)
 }
 
-func (b *budgetBody) amounts(c *budget.BudgetChange) error {
+func (b *budgetBody) amounts(c *budget.Terms) error {
 	c.MaxBudget = nil
 	if !b.MaxBudget.Null {
 		limit := budget.Money(b.MaxBudget.Value)
@@ -144,7 +144,7 @@ func percent(field string, sent optional[int], example int, into *int) error {
 	return nil
 }
 
-func (b *budgetBody) rule(c *budget.BudgetChange) (err error) {
+func (b *budgetBody) rule(c *budget.Terms) (err error) {
 	if b.BudgetDuration.Sent {
 		if c.Period, err = duration(b.BudgetDuration); err != nil {
 			return err

@@ -213,14 +213,14 @@ func tokens() []admin.Token {
 	}
 }
 
-func defaultBudget(t *testing.T) budget.BudgetChange {
+func defaultBudget(t *testing.T) budget.Terms {
 	t.Helper()
 	month, err := budget.ParsePeriod("30d")
 	if err != nil {
 		t.Fatal(err)
 	}
 	limit := 500 * budget.Dollar
-	return budget.BudgetChange{MaxBudget: &limit, AlertThreshold: 80, GraceThreshold: 110, Period: month}
+	return budget.Terms{MaxBudget: &limit, AlertThreshold: 80, GraceThreshold: 110, Period: month}
 }
 
 // newStore is a store of its own, in a file, with the schema of today.

@@ -33,7 +33,7 @@ type TenantStore interface {
 	// CreateTenant makes the tenant; one that is there already is left as it is.
 	CreateTenant(ctx context.Context, t budget.NewTenant) (budget.Record, error)
 	PutTenant(ctx context.Context, tenantID string, c budget.TenantChange, by budget.By) (budget.Record, error)
-	PutBudget(ctx context.Context, tenantID string, c budget.BudgetChange, by budget.By) (budget.Record, error)
+	PutBudget(ctx context.Context, tenantID string, c budget.Terms, by budget.By) (budget.Record, error)
 	// DeleteTenant removes the tenant with its keys and overrides; its windows and
 	// its history stay.
 	DeleteTenant(ctx context.Context, tenantID string, by budget.By) error

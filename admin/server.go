@@ -48,7 +48,7 @@ type Options struct {
 
 // Defaults are the global settings that a tenant's own ones replace.
 type Defaults struct {
-	Budget budget.BudgetChange // Anchor and IfRevision are not used
+	Budget budget.Terms // Anchor and IfRevision are not used
 	Mode   budget.Mode         // enforce.mode
 }
 

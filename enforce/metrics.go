@@ -92,15 +92,14 @@ func (m *Metrics) settled(d *Decision, s Settlement) {
 
 func (m *Metrics) lookedUp(result string) { m.lookups[result].Inc() }
 
-func (m *Metrics) upstreamRefused(_ string, reason budget.Reason) {
-	switch reason {
-	case budget.UpstreamLimit:
-		m.refusals["limit"].Inc()
-	case budget.UpstreamInUse:
-		m.refusals["reserved"].Inc()
-	default:
-		m.refusals["other"].Inc()
+func (m *Metrics) upstreamRefused(reason budget.Reason) {
+	kind := "other"
+	if reason == budget.UpstreamLimit {
+		kind = "limit"
+	} else if reason == budget.UpstreamInUse {
+		kind = "reserved"
 	}
+	m.refusals[kind].Inc()
 }
 
-func (m *Metrics) storeFailed(error) { m.storeError.Inc() }
+func (m *Metrics) storeFailed() { m.storeError.Inc() }

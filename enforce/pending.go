@@ -112,9 +112,3 @@ func (p *pending) done(k *pendingKey) {
 	defer p.mu.Unlock()
 	delete(p.keys, k.hash)
 }
-
-func (p *pending) size() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.keys)
-}

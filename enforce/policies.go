@@ -97,7 +97,7 @@ func (ps *policies) read(ctx context.Context, ask *Ask, last *policy) *policy {
 	case err == nil:
 		return ps.keep(ps.known(ask.Key, record, began))
 	case !errors.Is(err, budget.ErrNotFound):
-		ps.e.metrics.storeFailed(err)
+		ps.e.metrics.storeFailed()
 		if last != nil && last.record != nil {
 			return ps.keep(last.again(ps.e.now().Add(retryAfter)))
 		}
@@ -165,7 +165,7 @@ func (ps *policies) openUnknown(ctx context.Context, hash budget.KeyHash, now ti
 	defer cancel()
 	spent, err := ps.e.store.Unresolved(ctx, hash, start)
 	if err != nil {
-		ps.e.metrics.storeFailed(err)
+		ps.e.metrics.storeFailed()
 		return
 	}
 	if spent > 0 {

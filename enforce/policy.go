@@ -21,16 +21,3 @@ type policy struct {
 	// refreshing is set by the one caller that refreshes a stale policy.
 	refreshing atomic.Bool
 }
-
-// window returns the window that is open at now.
-func (p *policy) window(now time.Time) budget.Window {
-	return p.record.Window.At(now, p.record.Rule)
-}
-
-// overrideID returns the active override's id, or 0, and its end.
-func (p *policy) overrideID(now time.Time) (int64, time.Time) {
-	if o := p.record.Override; o.ActiveAt(now) {
-		return o.ID, o.ExpiresAt
-	}
-	return 0, time.Time{}
-}

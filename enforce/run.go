@@ -52,7 +52,7 @@ func every(ctx context.Context, d time.Duration, once func(context.Context)) {
 
 func (e *Enforcer) flushOnce(ctx context.Context) {
 	if err := e.Flush(ctx); err != nil && ctx.Err() == nil {
-		e.metrics.storeFailed(err)
+		e.metrics.storeFailed()
 		e.log.Error("spend not saved, kept in memory and tried again", "err", err)
 	}
 }
@@ -65,7 +65,7 @@ func (e *Enforcer) followChanges(ctx context.Context) {
 		defer cancel()
 		changed, newest, err := e.store.Changes(ctx, since)
 		if err != nil {
-			e.metrics.storeFailed(err)
+			e.metrics.storeFailed()
 			return
 		}
 		if known { // what changed before the first look was read from the store anyway
@@ -109,7 +109,7 @@ func (e *Enforcer) tidyOnce() {
 func (e *Enforcer) resetOnce(ctx context.Context) {
 	due, err := e.store.DueTenants(ctx, e.now(), resetBatch)
 	if err != nil {
-		e.metrics.storeFailed(err)
+		e.metrics.storeFailed()
 		return
 	}
 	if len(due) == 0 {
@@ -119,7 +119,7 @@ func (e *Enforcer) resetOnce(ctx context.Context) {
 	for _, id := range due {
 		record, rolled, err := e.store.RollWindow(ctx, id, e.now())
 		if err != nil {
-			e.metrics.storeFailed(err)
+			e.metrics.storeFailed()
 			e.log.Error("window not closed, tried again", "tenant_id", id, "err", err)
 			continue
 		}

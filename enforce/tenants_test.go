@@ -300,7 +300,7 @@ func TestChangesByAnotherProcessAreFollowed(t *testing.T) {
 	// The first look at the changes only learns where they stand.
 	eventually(t, "another process's budget counts", func() bool {
 		r.advance(time.Millisecond)
-		_, err := other.PutBudget(t.Context(), "acme", budget.BudgetChange{MaxBudget: usd(100), AlertThreshold: 80, GraceThreshold: 110, Period: month(t)},
+		_, err := other.PutBudget(t.Context(), "acme", budget.Terms{MaxBudget: usd(100), AlertThreshold: 80, GraceThreshold: 110, Period: month(t)},
 			budget.By{Actor: "test", At: r.now()})
 		if err != nil {
 			t.Fatal(err)

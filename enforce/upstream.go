@@ -27,7 +27,7 @@ const (
 // reservations, up to thousands of times the truth (seen on 1.106).
 func (e *Enforcer) UpstreamRefused(ctx context.Context, ask *Ask, d *Decision, r budget.UpstreamRefusal) budget.Reason {
 	reason := e.judgeRefusal(ctx, ask, d, r)
-	e.metrics.upstreamRefused(r.Subject, reason)
+	e.metrics.upstreamRefused(reason)
 	if reason != "" && e.upstream.sometimes(e.now()) {
 		e.log.Warn("LiteLLM refused a call for its own budget before ours was spent: lift its limit above the block point, or switch its reservation off",
 			"tenant_id", d.Status.TenantID, "subject", r.Subject, "reason", string(reason))

@@ -10,10 +10,10 @@ type By struct {
 	At     time.Time
 }
 
-// BudgetChange is a new budget for a tenant, whole: every field is written. The
+// Terms are a new budget for a tenant, whole: every field is written. The
 // window keeps its number and its spend, and ends at the new rule's first
 // boundary after By.At.
-type BudgetChange struct {
+type Terms struct {
 	MaxBudget      *Money    // > 0; nil: metered, never blocked
 	AlertThreshold int       // percent of the limit, 50–100
 	GraceThreshold int       // percent of the limit, 100–150

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -254,5 +255,44 @@ func TestConnectionsAreReused(t *testing.T) {
 	}
 	if idle := c.http.Transport.(*http.Transport).IdleConnTimeout; idle <= 0 || idle >= 5*time.Second {
 		t.Errorf("idle connections stay %v; LiteLLM closes them after 5 s", idle)
+	}
+}
+
+// A list that changes under the walk: keys come (others are shown twice) and go
+// (others move out of sight).
+func TestKeysWhileTheListChanges(t *testing.T) {
+	t.Parallel()
+	hash := func(n int) string { return fmt.Sprintf("%064x", n) }
+	var keys []int
+	for n := range 350 {
+		keys = append(keys, 10*n+10)
+	}
+	calls := 0
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		switch calls++; calls {
+		case 2:
+			keys = slices.Insert(keys, 0, 1, 2, 3)
+		case 3:
+			keys = slices.Delete(keys, 0, 40)
+		}
+		var page int
+		fmt.Sscan(r.URL.Query().Get("page"), &page)
+		var rows []string
+		for _, n := range keys[min(len(keys), (page-1)*100):min(len(keys), page*100)] {
+			rows = append(rows, `{"token":"`+hash(n)+`"}`)
+		}
+		fmt.Fprintf(w, `{"keys":[%s],"total_count":%d,"current_page":%d,"total_pages":%d}`, strings.Join(rows, ","), len(keys), page, (len(keys)+99)/100)
+	})
+	seen := map[string]int{}
+	for f, err := range c.Keys(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[f.Hash.String()]++
+	}
+	for n := range 350 {
+		if h := hash(10*n + 10); seen[h] != 1 {
+			t.Errorf("key %d was seen %d times", 10*n+10, seen[h])
+		}
 	}
 }

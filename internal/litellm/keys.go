@@ -165,50 +165,63 @@ const keysPerPage = 100
 // mostPages bounds a walk over keys that never ends: ten million keys.
 const mostPages = 100_000
 
-// Keys walks over all virtual keys, with the master key. Pages are sorted by
-// hash, so a key made meanwhile moves no other out of sight. After an error the
-// walk ends.
+// Keys walks over all virtual keys, with the master key, in the order of their
+// hashes, each at most once. LiteLLM pages by position: a key made meanwhile
+// shows others twice, which is dropped here; after keys were deleted the walk
+// steps back as far as they can have moved others out of sight. Deletions that
+// as many new keys hide can still cost a key, until the next walk. After an error
+// the walk ends.
 func (c *Client) Keys(ctx context.Context) iter.Seq2[budget.KeyFacts, error] {
 	return func(yield func(budget.KeyFacts, error) bool) {
-		for page := 1; page <= mostPages; page++ {
-			rows, pages, err := c.keyPage(ctx, page)
+		last, total := "", 0
+		page := 1
+		for range mostPages {
+			p, err := c.keyPage(ctx, page)
 			if err != nil {
 				yield(budget.KeyFacts{}, err)
 				return
 			}
-			for _, f := range rows {
-				if !yield(f, nil) {
+			if gone := total - p.Total; gone > 0 && page > 1 {
+				page, total = max(1, page-1-gone/keysPerPage), p.Total
+				continue
+			}
+			total = p.Total
+			for i := range p.Keys {
+				hash := strings.ToLower(p.Keys[i].Token)
+				if hash <= last {
+					continue
+				}
+				last = hash
+				h, err := budget.ParseKeyHash(hash)
+				if err != nil {
+					c.log.Warn("litellm lists a key without a hash, skipped", "err", err)
+					continue
+				}
+				if !yield(c.facts(h, &p.Keys[i]), nil) {
 					return
 				}
 			}
-			if page >= pages {
+			if page >= p.Pages {
 				return
 			}
+			page++
 		}
 	}
 }
 
-func (c *Client) keyPage(ctx context.Context, page int) (rows []budget.KeyFacts, pages int, err error) {
+type keyPage struct {
+	Keys  []keyRow `json:"keys"`
+	Total int      `json:"total_count"`
+	Pages int      `json:"total_pages"`
+}
+
+func (c *Client) keyPage(ctx context.Context, page int) (p keyPage, err error) {
 	query := url.Values{
 		"page": {strconv.Itoa(page)}, "size": {strconv.Itoa(keysPerPage)},
 		"return_full_object": {"true"}, "sort_by": {"token"}, "sort_order": {"asc"},
 	}
-	var a struct {
-		Keys       []keyRow `json:"keys"`
-		TotalPages int      `json:"total_pages"`
-	}
-	if err := c.withMaster(ctx, call{method: http.MethodGet, path: "/key/list", query: query, most: 4 * mostAnswer}, &a); err != nil {
-		return nil, 0, err
-	}
-	for i := range a.Keys {
-		hash, err := budget.ParseKeyHash(a.Keys[i].Token)
-		if err != nil {
-			c.log.Warn("litellm lists a key without a hash, skipped", "err", err)
-			continue
-		}
-		rows = append(rows, c.facts(hash, &a.Keys[i]))
-	}
-	return rows, a.TotalPages, nil
+	err = c.withMaster(ctx, call{method: http.MethodGet, path: "/key/list", query: query, most: 4 * mostAnswer}, &p)
+	return p, err
 }
 
 // Team reads a team's budget with a caller's own credential, or with the master
@@ -236,8 +249,9 @@ type UserFacts struct {
 }
 
 // User reads a user with a caller's own credential, or with the master key when
-// credential is empty. A key may read its own user. Older LiteLLMs without
-// /v2/user/info are asked at /user/info.
+// credential is empty. A key may read its own user; of another it gets
+// ErrNotFound, because the newer route does not tell which. Older LiteLLMs
+// without /v2/user/info are asked at /user/info.
 func (c *Client) User(ctx context.Context, credential, id string) (UserFacts, error) {
 	type userRow struct {
 		budgetRow

@@ -131,7 +131,7 @@ func testNotThere(t *testing.T, db *DB) {
 	for name, do := range map[string]func() error{
 		"Record":       func() error { _, err := db.Record(ctx, "nobody", t0); return err },
 		"PutTenant":    func() error { _, err := db.PutTenant(ctx, "nobody", budget.TenantChange{}, by(0)); return err },
-		"PutBudget":    func() error { _, err := db.PutBudget(ctx, "nobody", budget.BudgetChange{}, by(0)); return err },
+		"PutBudget":    func() error { _, err := db.PutBudget(ctx, "nobody", budget.Terms{}, by(0)); return err },
 		"DeleteTenant": func() error { return db.DeleteTenant(ctx, "nobody", by(0)) },
 		"AddKey": func() error {
 			_, err := db.AddKey(ctx, budget.TenantKey{Hash: hash("z"), TenantID: "nobody"}, by(0))

@@ -10,7 +10,7 @@ import (
 // PutBudget gives a tenant a new budget, whole. The window keeps its number and
 // its spend; under another rule it ends at that rule's first boundary after
 // by.At. budget.ErrStale when c.IfRevision is given and the tenant has another.
-func (db *DB) PutBudget(ctx context.Context, tenantID string, c budget.BudgetChange, by budget.By) (budget.Record, error) {
+func (db *DB) PutBudget(ctx context.Context, tenantID string, c budget.Terms, by budget.By) (budget.Record, error) {
 	return db.changeRecord(ctx, tenantID, by, func(t *tx, r *budget.Record) error {
 		if c.IfRevision != nil && *c.IfRevision != r.Revision {
 			return &budget.Error{Code: budget.CodeStale, Message: fmt.Sprintf(
@@ -56,7 +56,7 @@ func (t *tx) updateBudget(ctx context.Context, c *budget.Tenant) error {
 }
 
 // newRule is the rule that a change asks for; without an anchor the old one stays.
-func newRule(c budget.BudgetChange, old budget.Rule) budget.Rule {
+func newRule(c budget.Terms, old budget.Rule) budget.Rule {
 	r := budget.Rule{Period: c.Period, Anchor: c.Anchor, Alignment: c.Alignment, Zone: c.Zone}
 	if r.Anchor.IsZero() {
 		r.Anchor = old.Anchor

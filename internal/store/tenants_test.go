@@ -199,8 +199,8 @@ func testInheritedSpend(t *testing.T, db *DB) {
 	}
 }
 
-func change(r *budget.Record) budget.BudgetChange {
-	return budget.BudgetChange{
+func change(r *budget.Record) budget.Terms {
+	return budget.Terms{
 		MaxBudget: r.MaxBudget, AlertThreshold: r.AlertThreshold, GraceThreshold: r.GraceThreshold,
 		Period: r.Rule.Period, Alignment: r.Rule.Alignment, Zone: r.Rule.Zone,
 	}
@@ -241,15 +241,15 @@ func testPutBudgetRefuses(t *testing.T, db *DB) {
 	before := dump(t, db)
 	for _, c := range []struct {
 		why  string
-		bend func(*budget.BudgetChange)
+		bend func(*budget.Terms)
 		is   error
 	}{
-		{"an older revision", func(c *budget.BudgetChange) { c.IfRevision = new(r.Revision - 1) }, budget.ErrStale},
-		{"a revision to come", func(c *budget.BudgetChange) { c.IfRevision = new(r.Revision + 1) }, budget.ErrStale},
-		{"no money", func(c *budget.BudgetChange) { c.MaxBudget = new(budget.Money(0)) }, budget.ErrInvalid},
-		{"alert", func(c *budget.BudgetChange) { c.AlertThreshold = 0 }, budget.ErrInvalid},
-		{"grace", func(c *budget.BudgetChange) { c.GraceThreshold = 0 }, budget.ErrInvalid},
-		{"zone", func(c *budget.BudgetChange) { c.Zone = time.Local }, budget.ErrInvalid},
+		{"an older revision", func(c *budget.Terms) { c.IfRevision = new(r.Revision - 1) }, budget.ErrStale},
+		{"a revision to come", func(c *budget.Terms) { c.IfRevision = new(r.Revision + 1) }, budget.ErrStale},
+		{"no money", func(c *budget.Terms) { c.MaxBudget = new(budget.Money(0)) }, budget.ErrInvalid},
+		{"alert", func(c *budget.Terms) { c.AlertThreshold = 0 }, budget.ErrInvalid},
+		{"grace", func(c *budget.Terms) { c.GraceThreshold = 0 }, budget.ErrInvalid},
+		{"zone", func(c *budget.Terms) { c.Zone = time.Local }, budget.ErrInvalid},
 	} {
 		bc := change(&r)
 		c.bend(&bc)
@@ -268,16 +268,16 @@ func testPutBudgetNewRule(t *testing.T, db *DB) {
 	at := 40 * time.Hour
 	for _, c := range []struct {
 		why  string
-		bend func(*budget.BudgetChange)
+		bend func(*budget.Terms)
 		end  time.Time
 	}{
-		{"a shorter period ends at its next boundary", func(c *budget.BudgetChange) { c.Period = mustPeriod(t, "1d") }, t0.Add(48 * time.Hour)},
-		{"none never ends", func(c *budget.BudgetChange) { c.Period = budget.Period{} }, time.Time{}},
-		{"a period again", func(c *budget.BudgetChange) { c.Period = mustPeriod(t, "1h") }, t0.Add(41 * time.Hour)},
-		{"by the calendar", func(c *budget.BudgetChange) {
+		{"a shorter period ends at its next boundary", func(c *budget.Terms) { c.Period = mustPeriod(t, "1d") }, t0.Add(48 * time.Hour)},
+		{"none never ends", func(c *budget.Terms) { c.Period = budget.Period{} }, time.Time{}},
+		{"a period again", func(c *budget.Terms) { c.Period = mustPeriod(t, "1h") }, t0.Add(41 * time.Hour)},
+		{"by the calendar", func(c *budget.Terms) {
 			c.Period, c.Alignment = mustPeriod(t, "1mo"), budget.Calendar
 		}, time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)},
-		{"from another anchor", func(c *budget.BudgetChange) {
+		{"from another anchor", func(c *budget.Terms) {
 			c.Period, c.Alignment, c.Anchor = mustPeriod(t, "1d"), "", t0.Add(7*time.Hour)
 		}, t0.Add(55 * time.Hour)},
 	} {

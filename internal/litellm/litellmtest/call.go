@@ -166,7 +166,7 @@ var directive = regexp.MustCompile(`\[\[(.*?)\]\]`)
 func directivesOf(text []byte) map[string]string {
 	d := map[string]string{}
 	for _, m := range directive.FindAllSubmatch(text, -1) {
-		for _, field := range strings.FieldsSeq(string(m[1])) {
+		for field := range strings.FieldsSeq(string(m[1])) {
 			name, value, ok := strings.Cut(field, "=")
 			if !ok {
 				value = "1"

@@ -165,12 +165,14 @@ func streamsConform(t *testing.T, g *target) {
 			t.Errorf("last chunks: %q", list[max(0, len(list)-2):])
 		}
 	})
+	// At full speed LiteLLM can see the break before it has sent its own head: then
+	// it answers a plain 500.
 	t.Run("a provider that breaks off ends in an error event, with 200 and without [DONE]", func(t *testing.T) {
 		t.Parallel()
-		resp, raw := g.post(t, g.key(t, ""), "/v1/chat/completions", fmt.Sprintf(chat, "fake", "", "p=1200 c=300 words=12 cut=5"))
+		resp, raw := g.post(t, g.key(t, ""), "/v1/chat/completions", fmt.Sprintf(chat, "fake", "", "p=1200 c=300 words=12 ev=0.1 cut=5"))
 		list := events(raw)
-		if resp.StatusCode != 200 || !strings.Contains(list[len(list)-1], `{"error": {"message": `) {
-			t.Errorf("%d, last event %q", resp.StatusCode, list[len(list)-1])
+		if resp.StatusCode != 200 || len(list) == 0 || !strings.Contains(list[len(list)-1], `{"error": {"message": `) {
+			t.Errorf("%d %s", resp.StatusCode, raw)
 		}
 	})
 }

@@ -107,7 +107,25 @@ func (g *target) post(t *testing.T, credential, path, body string) (head, []byte
 	return g.send(t, http.MethodPost, credential, path, body)
 }
 
+// send sends JSON with a credential. On a real LiteLLM that others use too, a
+// deployment can be in cooldown for seconds: then it sends again.
 func (g *target) send(t *testing.T, method, credential, path, body string) (head, []byte) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		h, raw := g.sendOnce(t, method, credential, path, body)
+		if h.StatusCode != http.StatusTooManyRequests || !strings.Contains(string(raw), "cooldown") || time.Now().After(deadline) {
+			return h, raw
+		}
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-t.Context().Done():
+			return h, raw
+		}
+	}
+}
+
+func (g *target) sendOnce(t *testing.T, method, credential, path, body string) (head, []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, g.url+path, strings.NewReader(body))
 	if err != nil {
