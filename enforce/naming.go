@@ -52,7 +52,7 @@ func (t *tenants) nameBy(ctx context.Context, origin budget.Origin, facts budget
 			return n, nil
 		}
 		limits, err := t.dir.Team(ctx, credential, facts.TeamID)
-		if err != nil && !errors.Is(err, ErrRejected) {
+		if trouble(err) {
 			return n, err
 		}
 		n.id, n.limits = facts.TeamID, limits
@@ -69,13 +69,14 @@ func (t *tenants) nameBy(ctx context.Context, origin budget.Origin, facts budget
 }
 
 // nameByUser names the tenant by the key's user, unless the user stands for the
-// proxy's admins.
+// proxy's admins. A user or team that the key may not read names it all the same,
+// without a budget.
 func (t *tenants) nameByUser(ctx context.Context, n named, facts budget.KeyFacts, credential string) (named, error) {
 	if facts.UserID == "" || facts.UserID == defaultUser {
 		return n, nil
 	}
 	limits, admin, err := t.dir.User(ctx, credential, facts.UserID)
-	if err != nil && !errors.Is(err, ErrRejected) {
+	if trouble(err) {
 		return n, err
 	}
 	if !admin {

@@ -46,7 +46,8 @@ type Directory interface {
 var (
 	// ErrRejected: LiteLLM does not accept the credential.
 	ErrRejected = errors.New("credential rejected by LiteLLM")
-	// ErrNoKey: LiteLLM accepts the credential, but it is no virtual key: the
-	// master key, a session token, a JWT.
+	// ErrNoKey: LiteLLM accepts the credential, but there is no such row: the
+	// master key, a session token or a JWT, which are no virtual keys; or a user or
+	// team that the key may not see.
 	ErrNoKey = errors.New("credential is no virtual key")
 )
