@@ -30,10 +30,10 @@ const (
 // meter finds out what one call cost, from the bytes that pass. It is used by
 // one goroutine at a time and can be reused after start.
 //
-// Settling follows DESIGN 5: an answer from LiteLLM's cache costs 0; else
-// usage.cost in the body, the cost header, usage × prices, each only when it is
-// above 0; an error without any of them costs 0; and what says nothing costs
-// its input and what flowed, at least the mean.
+// An answer from LiteLLM's cache costs 0; else usage.cost in the body, the cost
+// header, usage × prices, each only when it is above 0; an error without any of
+// them costs 0; and what says nothing costs its input and what flowed, at least
+// the mean.
 type meter struct {
 	prices *litellm.Prices
 	route  route

@@ -37,7 +37,7 @@ const (
 	blobTokensMean   = 1_500 // a page or two, half a minute of sound
 	blobBytesPerTok  = 8     // the densest documents
 
-	outputTokensMean  = 1_024  // DESIGN's prior
+	outputTokensMean  = 1_024  // a guess for a call that names no cap, until there is history to go by
 	outputTokensWorst = 16_384 // LiteLLM's own reservation where nothing names a cap
 )
 
@@ -234,7 +234,8 @@ func (w *weighing) estimate(out *plan) {
 	out.inputWorst, out.outputPrice = w.inWorst, w.outPrice
 	out.estimate.Mean, _ = budget.USD(w.inMean + w.outMean)
 	out.estimate.Worst = max(budget.USDUp(w.worst), out.estimate.Mean)
-	// DESIGN 5: a quarter of the output mean, and 20 % of the input cost.
+	// Outputs scatter by at least a quarter of their mean, and the count of input
+	// tokens by bytes is good to 20 %.
 	out.estimate.StdDev = math.Hypot(w.outMean/4, w.inMean/5)
 }
 

@@ -178,7 +178,7 @@ func TestPlanInjectsUsage(t *testing.T) {
 		{"a chat stream", "/v1/chat/completions", `{"stream":true}`, true},
 		{"the string true", "/v1/chat/completions", `{"stream":"true"}`, true},
 		{"a completions stream", "/completions", `{"stream":true}`, true},
-		{"through to OpenAI", "/openai/v1/chat/completions", `{"stream":true}`, true},
+		{"through to OpenAI", "/openai/v1/chat/completions", `{"stream":true}`, false},
 		{"explicitly false", "/v1/chat/completions", `{"stream":true,"stream_options":{"include_usage":false}}`, true},
 		{"asked already", "/v1/chat/completions", `{"stream":true,"stream_options":{"include_usage":true}}`, false},
 		{"no stream", "/v1/chat/completions", `{"stream":false}`, false},

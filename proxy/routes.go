@@ -54,8 +54,9 @@ type route struct {
 	family  family
 	label   string // for metrics: from a closed list
 	model   []byte // named in the path; aliases the head; nil: look into the body
-	// asksUsage: the API behind the route understands
-	// stream_options.include_usage.
+	// asksUsage: LiteLLM answers stream_options.include_usage with one more chunk
+	// and changes no other. On pass-through routes the provider answers, and OpenAI
+	// then adds "usage":null to every chunk: a change that the client would see.
 	asksUsage bool
 }
 

@@ -135,10 +135,10 @@ func TestClassifyUnderRootPath(t *testing.T) {
 	}
 }
 
-func TestOnlyOpenAIIsAskedForUsage(t *testing.T) {
+func TestOnlyLiteLLMsOwnRoutesAreAskedForUsage(t *testing.T) {
 	t.Parallel()
 	for target, want := range map[string]bool{
-		"/v1/chat/completions": true, "/completions": true, "/openai/v1/chat/completions": true,
+		"/v1/chat/completions": true, "/completions": true, "/openai/v1/chat/completions": false,
 		"/mistral/v1/chat/completions": false, "/v1/responses": false, "/v1/messages": false,
 	} {
 		if got := classify(headOf("POST", target)).asksUsage; got != want {

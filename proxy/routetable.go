@@ -161,17 +161,14 @@ var llmPrefixes = []string{
 type provider struct {
 	prefix  string
 	dialect dialect
-	// asksUsage: the provider is OpenAI itself. Others may refuse a
-	// stream_options that they do not know.
-	asksUsage bool
 	// costless: no model stands behind it.
 	costless bool
 }
 
 // passThroughs are LiteLLM's mapped_pass_through_routes.
 var passThroughs = []provider{
-	{prefix: "/openai", asksUsage: true},
-	{prefix: "/openai_passthrough", asksUsage: true},
+	{prefix: "/openai"},
+	{prefix: "/openai_passthrough"},
 	{prefix: "/anthropic", dialect: dialectAnthropic},
 	{prefix: "/gemini", dialect: dialectGoogle},
 	{prefix: "/vertex_ai", dialect: dialectGoogle},
@@ -259,7 +256,6 @@ func (p *provider) route(h *requestHead, rest []byte) route {
 			break
 		}
 	}
-	r.asksUsage = p.asksUsage && (r.family == familyChat || r.family == familyCompletions)
 	r.model = modelInPath(rest)
 	if g, ok := googleCall(lastSegment(rest)); ok && g.family != familyOther {
 		r.family = g.family
