@@ -133,16 +133,18 @@ func (t *tenants) retry(ctx context.Context, u *pendingKey) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	_, err := t.ask(ctx, u.hash, u.credential)
+	record, err := t.ask(ctx, u.hash, u.credential)
 	if trouble(err) {
 		t.pending.putOff(u, t.e.now())
 		t.e.log.Warn("key look-up postponed", "key_hash", u.hash.String(), "err", err)
 		return
 	}
 	t.pending.done(u)
-	if err == nil {
-		t.e.policies.forget(u.hash) // the next call finds the tenant
+	if err != nil {
+		return
 	}
+	t.e.policies.known(u.hash, record, t.e.now()) // what was spent so far moves now
+	t.e.policies.forget(u.hash)                   // and the next call finds the tenant
 }
 
 // ask looks one key up and makes or joins its tenant.
