@@ -49,7 +49,7 @@ type Options struct {
 // Defaults are the global settings that a tenant's own ones replace.
 type Defaults struct {
 	Budget budget.Terms // Anchor and IfRevision are not used
-	Mode   budget.Mode         // enforce.mode
+	Mode   budget.Mode  // enforce.mode
 }
 
 // Server is the admin API. It is safe for concurrent use and starts nothing.

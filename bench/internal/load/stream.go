@@ -155,11 +155,11 @@ func stamp(line []byte) (int64, bool) {
 	if !ok {
 		return 0, false
 	}
-	end := bytes.IndexByte(after, '}')
-	if end < 0 {
+	digits, _, ok := bytes.Cut(after, []byte("}"))
+	if !ok {
 		return 0, false
 	}
-	n, err := strconv.ParseInt(string(after[:end]), 10, 64)
+	n, err := strconv.ParseInt(string(digits), 10, 64)
 	return n, err == nil
 }
 

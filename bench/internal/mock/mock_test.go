@@ -25,7 +25,13 @@ func start(t *testing.T) (*Server, string) {
 	return s, "http://" + ln.Addr().String()
 }
 
-func call(t *testing.T, method, url string, wish Wish) (*http.Response, []byte) {
+// head is an answer's head; its body has been read.
+type head struct {
+	StatusCode int
+	Header     http.Header
+}
+
+func call(t *testing.T, method, url string, wish Wish) (head, []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(`{"model":"fake"}`))
 	if err != nil {
@@ -41,7 +47,7 @@ func call(t *testing.T, method, url string, wish Wish) (*http.Response, []byte) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp, body
+	return head{resp.StatusCode, resp.Header}, body
 }
 
 func TestWishSurvivesTheHeader(t *testing.T) {
