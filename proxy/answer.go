@@ -2,38 +2,42 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
 )
 
-// writeAnswer makes a the response.
+// writeAnswer makes a the response, whatever stood there before.
 func writeAnswer(ctx *fasthttp.RequestCtx, a answer) {
+	ctx.Response.ResetBody()
+	ctx.Response.ImmediateHeaderFlush = false
 	h := &ctx.Response.Header
+	blankHead(h)
 	h.SetStatusCode(a.status)
 	for _, f := range a.headers {
 		h.AddBytesKV(f.name, f.value)
 	}
-	var date [40]byte
-	h.SetBytesV("Date", fasthttp.AppendHTTPDate(date[:0], time.Now()))
 	ctx.Response.SetBodyRaw(a.body)
 }
 
-// clearAnswer takes back what has been written into the response, an upstream's
-// head included. fasthttp's own Reset would also forget the server's settings,
-// so a blank head is read in instead.
-func clearAnswer(ctx *fasthttp.RequestCtx) {
-	ctx.Response.ResetBody()
-	ctx.Response.ImmediateHeaderFlush = false
-	// It cannot fail: the text is constant.
-	_ = ctx.Response.Header.Read(bufio.NewReader(strings.NewReader("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n")))
+// blankHead makes h a head with a Date and nothing else. It does so by having it
+// read one: fasthttp's Reset would also forget the server's settings, and its
+// setters refuse a Date.
+func blankHead(h *fasthttp.ResponseHeader) {
+	var text [80]byte
+	b := append(text[:0], "HTTP/1.1 200\r\nContent-Length: 0\r\nDate: "...)
+	b = fasthttp.AppendHTTPDate(b, time.Now())
+	b = append(b, "\r\n\r\n"...)
+	if h.Read(bufio.NewReaderSize(bytes.NewReader(b), len(b))) != nil {
+		panic("BUG: a constant head does not parse")
+	}
 }
 
 // handleBadRequest answers what fasthttp could not read as a request. Its errors
@@ -49,7 +53,6 @@ func (s *Server) handleBadRequest(ctx *fasthttp.RequestCtx, err error) {
 	}
 	s.metrics.troubles[t].Inc()
 	var id [36]byte
-	clearAnswer(ctx)
 	writeAnswer(ctx, s.denier.trouble(route{}, t.status, t.code, t.message, string(newCallID(&id))))
 	if c, ok := ctx.Conn().(*clientConn); ok {
 		c.linger.Store(true)

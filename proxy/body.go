@@ -116,7 +116,11 @@ func (b *requestBody) next(p []byte) (int, error) {
 	switch {
 	case b.read > b.limit:
 		return n, errBodyTooLarge
-	case err == io.EOF || err == nil && b.read == b.length: //nolint:errorlint // a body stream's own end, never wrapped
+	case err == io.EOF && b.read < b.length:
+		// fasthttp takes the end of the connection for the end of the body. A part
+		// must not go up as the whole.
+		return n, fmt.Errorf("%w: %w", errClientBody, io.ErrUnexpectedEOF)
+	case err == io.EOF || err == nil && b.read == b.length:
 		b.ended = true
 		return n, io.EOF
 	case err != nil:

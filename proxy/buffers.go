@@ -17,6 +17,8 @@ func (b *buffers) get() *[]byte {
 	return &buf
 }
 
+// put gives back what get or bufferFor returned; it may be nil. A buffer of
+// another size is left to the garbage collector.
 func (b *buffers) put(p *[]byte) {
 	if p == nil || cap(*p) != b.size {
 		return
@@ -44,8 +46,11 @@ func bufferFor(n int) *[]byte {
 
 // giveBack returns a buffer of bufferFor. It may be nil.
 func giveBack(p *[]byte) {
-	if p != nil {
+	switch {
+	case p == nil:
+	case cap(*p) == pool8K.size:
 		pool8K.put(p)
+	default:
 		pool64K.put(p)
 	}
 }

@@ -20,7 +20,7 @@ func readChunks(r io.Reader) (string, string, error) {
 	for {
 		data, err := d.next(br)
 		out = append(out, data...)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			rest, err := io.ReadAll(br)
 			return string(out), string(rest), err
 		}

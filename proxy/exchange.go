@@ -39,7 +39,6 @@ type exchange struct {
 	sent     bool // the request is upstream whole
 	early    bool // the answer began before that
 	keep     bool // the upstream keeps the connection open
-	touched  bool // the response holds something of the upstream's
 	answered bool // an answer's head has come
 	accepted bool // … and did not refuse the credential
 	facts    answerFacts
@@ -191,7 +190,6 @@ func (x *exchange) recoverHandler() {
 	}
 	x.reportBug(bug)
 	x.endAfterBug()
-	x.touched = true
 	x.s.metrics.troubles[troubleInternal].Inc()
 	x.reply(x.s.denier.trouble(x.route, troubleInternal.status, troubleInternal.code, troubleInternal.message, string(x.callID)))
 }

@@ -64,12 +64,17 @@ func (x *exchange) understand() bool {
 	}
 	x.callID = newCallID(&x.idBuf)
 	if bad := x.head.parse(&x.ctx.Request.Header); bad != nil {
-		return x.failBad(bad)
+		x.failBad(bad)
+		// Whoever stands before us may have ended this request elsewhere; then what
+		// we would read next is not what it takes for the next request.
+		x.ctx.Response.Header.SetConnectionClose()
+		x.client.linger.Store(true)
+		return false
 	}
 	if n := len(x.head.callID); n > 0 && n <= mostCallID {
 		x.callID = x.head.callID
 	}
-	x.route = classify(&x.head)
+	x.route = x.s.routes.classify(&x.head)
 	if x.route.class == classUnknown {
 		x.s.metrics.unknownRoutes.Inc()
 	}
@@ -181,9 +186,6 @@ func (x *exchange) failGone() bool {
 
 // reply writes an answer of our own.
 func (x *exchange) reply(a answer) {
-	if x.touched {
-		clearAnswer(x.ctx)
-	}
 	writeAnswer(x.ctx, a)
 	if x.body.stream == nil {
 		x.body.begin(x) // answered before the body was looked at

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,7 +46,7 @@ type recorder struct {
 
 func newRecorder() *recorder {
 	return &recorder{holds: ledger.NewMemory(), open: map[ledger.Hold]bool{}, status: enforce.Status{
-		TenantID: "acme", State: budget.StateOK, GraceThreshold: 110,
+		TenantID: "acme", Known: true, State: budget.StateOK, GraceThreshold: 110,
 		Points: budget.Points{Limit: 500 * budget.Dollar, Alert: 400 * budget.Dollar, Block: 550 * budget.Dollar},
 		Window: budget.Window{Number: 1, End: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)},
 	}}
@@ -294,23 +296,54 @@ func readRequest(r *bufio.Reader) (rawRequest, error) {
 			break
 		}
 	}
-	parsed, err := http.ReadRequest(bufio.NewReader(io.MultiReader(strings.NewReader(q.head), r)))
-	if err != nil {
-		return q, err
-	}
-	// ReadRequest has its own buffer; the body is read through ours.
+	length, chunked, err := framingOf(q.head)
 	switch {
-	case len(parsed.TransferEncoding) > 0:
-		body, err := readChunked(r)
-		q.body = body
+	case err != nil:
 		return q, err
-	case parsed.ContentLength > 0:
-		body := make([]byte, parsed.ContentLength)
-		n, err := io.ReadFull(r, body)
-		q.body = string(body[:n])
+	case chunked:
+		q.body, err = readChunked(r)
 		return q, err
 	}
-	return q, nil
+	body := make([]byte, length)
+	n, err := io.ReadFull(r, body)
+	q.body = string(body[:n])
+	return q, err
+}
+
+var (
+	requestLine = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^ \\x00-\\x20\\x7f]+ HTTP/1\\.1\r\n")
+	headerLine  = regexp.MustCompile("^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\\x00-\\x08\\x0a-\\x1f\\x7f]*)\r\n")
+)
+
+// framingOf checks every line of a head and returns what frames its body.
+func framingOf(head string) (length int, chunked bool, err error) {
+	rest := []byte(head)
+	first := requestLine.Find(rest)
+	if first == nil {
+		return 0, false, fmt.Errorf("malformed request line")
+	}
+	framed := 0
+	for rest = rest[len(first):]; string(rest) != "\r\n"; {
+		m := headerLine.FindSubmatch(rest)
+		if m == nil {
+			return 0, false, fmt.Errorf("malformed header line")
+		}
+		rest = rest[len(m[0]):]
+		switch strings.ToLower(string(m[1])) {
+		case "content-length":
+			framed++
+			if length, err = strconv.Atoi(strings.Trim(string(m[2]), " \t")); err != nil {
+				return 0, false, err
+			}
+		case "transfer-encoding":
+			framed++
+			chunked = true
+		}
+	}
+	if framed > 1 {
+		return 0, false, fmt.Errorf("framed %d times", framed)
+	}
+	return length, chunked, nil
 }
 
 func readChunked(r *bufio.Reader) (string, error) {
@@ -395,8 +428,6 @@ func (r *rig) call(t testing.TB, request string) response {
 func chat(body string) string {
 	return fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", testKey, len(body), body)
 }
-
-func (r *rig) url() string { return "http://" + r.addr }
 
 func repeat(s string, n int) string { return string(bytes.Repeat([]byte(s), n)) }
 

@@ -99,8 +99,12 @@ func TestSmallJSONAllocates(t *testing.T) {
 		for range 100 {
 			call()
 		}
-		if n := testing.AllocsPerRun(500, call); n > mostAllocs[name] {
-			t.Errorf("a small %s JSON call allocates %v times, want at most %v", name, n, mostAllocs[name])
+		most := mostAllocs[name]
+		if raceBuild {
+			most += 20 // the race detector makes pools forget at random
+		}
+		if n := testing.AllocsPerRun(500, call); n > most {
+			t.Errorf("a small %s JSON call allocates %v times, want at most %v", name, n, most)
 		} else {
 			t.Logf("a small %s JSON call allocates %v times", name, n)
 		}

@@ -30,8 +30,9 @@ type Options struct {
 	Prices   *litellm.Prices // for estimates and metering
 	Unpriced string          // prices.unpriced: estimate (default), allow, refuse
 
-	KeyHeader   string // litellm.key_header; empty: none
-	HideAmounts bool   // refusals name no amounts
+	RootPaths   []string // proxy.root_paths: LiteLLM's SERVER_ROOT_PATHS, such as /llm; paths are classified without them
+	KeyHeader   string   // litellm.key_header; empty: none
+	HideAmounts bool     // refusals and x-budget-* headers name no amounts
 
 	OnClientGone string        // GoneAuto (default), GoneAbort, GoneDrain
 	DrainTimeout time.Duration // how long an answer is read for a client that has gone; 10 min
@@ -118,13 +119,16 @@ func (o *Options) validate() error {
 		"prices.unpriced: %q is none of estimate, allow, refuse", o.Unpriced)
 	bad(o.OnClientGone == GoneAuto || o.OnClientGone == GoneAbort || o.OnClientGone == GoneDrain,
 		"proxy.on_client_gone: %q is none of auto, abort, drain", o.OnClientGone)
-	bad(o.MaxBody > 0, "proxy.max_body_bytes: %d is not positive", o.MaxBody)
+	bad(o.MaxBody > 0, "proxy.max_body: %d is not positive", o.MaxBody)
 	bad(o.MaxHeader >= leastHeader && o.MaxHeader <= mostHeader,
 		"proxy.max_header_bytes: %d is outside %d–%d", o.MaxHeader, leastHeader, mostHeader)
 	bad(o.MaxConnections > 0, "proxy.max_connections: %d is not positive", o.MaxConnections)
-	bad(o.MaxUpstream > 0, "proxy.max_upstream: %d is not positive", o.MaxUpstream)
+	bad(o.MaxUpstream > 0, "proxy.upstream_connections: %d is not positive", o.MaxUpstream)
 	bad(o.MaxDrains > 0 && o.MaxDrains <= max(1, o.MaxUpstream/2),
-		"proxy.max_drains: %d is outside 1–%d, half of proxy.max_upstream", o.MaxDrains, max(1, o.MaxUpstream/2))
+		"proxy.max_drains: %d is outside 1–%d, half of proxy.upstream_connections", o.MaxDrains, max(1, o.MaxUpstream/2))
+	for _, root := range o.RootPaths {
+		bad(len(root) > 1 && root[0] == '/' && root[len(root)-1] != '/', "proxy.root_paths: %q must begin with a slash and not end in one", root)
+	}
 	for _, d := range o.durations() {
 		bad(*d.value > 0, "proxy.%s: %v is not positive", d.name, *d.value)
 	}
@@ -143,11 +147,11 @@ func (o *Options) durations() []struct {
 		{"dial_timeout", &o.DialTimeout},
 		{"queue_timeout", &o.QueueTimeout},
 		{"first_byte_timeout", &o.FirstByteTimeout},
-		{"stream_timeout", &o.StreamTimeout},
+		{"idle_timeout", &o.StreamTimeout},
 		{"head_timeout", &o.HeadTimeout},
 		{"body_timeout", &o.BodyTimeout},
 		{"write_timeout", &o.WriteTimeout},
-		{"idle_timeout", &o.IdleTimeout},
+		{"client_idle_timeout", &o.IdleTimeout},
 		{"upstream_idle", &o.UpstreamIdle},
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"slices"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -66,7 +64,7 @@ func (x *exchange) settleAnswer() {
 	}
 	cost, status := x.settle(endedComplete)
 	x.appendBudget(&status)
-	if x.facts.json {
+	if x.facts.json && !x.s.o.HideAmounts {
 		x.addHeader(headerCost, cost.Cost.AppendDecimal(nil))
 	}
 }
@@ -76,7 +74,9 @@ func (x *exchange) settleAnswer() {
 func (x *exchange) passWhole(n int) {
 	x.answer = bufferFor(n)
 	body := (*x.answer)[:n]
-	x.up.renew(time.Now(), x.s.o.StreamTimeout)
+	if x.up.br.Buffered() < n {
+		x.up.expect(x.s.o.StreamTimeout)
+	}
 	got, err := io.ReadFull(x.up.br, body)
 	if x.held {
 		body = x.meterWhole(body[:got])
@@ -179,7 +179,6 @@ func (x *exchange) passStream(length int64) {
 func (x *exchange) hijackRaw(h *fasthttp.ResponseHeader) {
 	(&hopNames{names: []string{"transfer-encoding"}}).remove(h)
 	h.Del("Content-Length")
-	h.Del("Transfer-Encoding")
 	h.SetConnectionClose()
 	x.hijack(h, func(net.Conn) {
 		if _, err := x.client.Write(x.out); err != nil {
@@ -210,152 +209,4 @@ func (x *exchange) closeAfterEarly() {
 		x.ctx.Response.Header.SetConnectionClose()
 		x.client.linger.Store(true)
 	}
-}
-
-// answerFacts is what counts in an answer's head.
-type answerFacts struct {
-	answerHead
-	json    bool
-	streams bool // events, as opposed to a document that comes in chunks
-}
-
-// read takes an upstream's head: it notes what counts and removes what was meant
-// for the hop to us.
-func (f *answerFacts) read(h *fasthttp.ResponseHeader) {
-	*f = answerFacts{answerHead: answerHead{
-		status: h.StatusCode(), contentType: h.ContentType(), contentEncoding: h.ContentEncoding(),
-	}}
-	media, _, _ := bytes.Cut(f.contentType, []byte(";"))
-	media = trimBlanks(media)
-	f.json = equalFold(media, "application/json")
-	f.streams = equalFold(media, "text/event-stream") || equalFold(media, "application/vnd.amazon.eventstream") ||
-		equalFold(media, "application/x-ndjson")
-	var drop hopNames
-	for name, value := range h.All() {
-		f.see(name, value, &drop)
-	}
-	drop.remove(h)
-	h.ResetConnectionClose()
-	h.SetProtocol(nil) // HTTP/1.1, whatever the upstream speaks
-}
-
-func (f *answerFacts) see(name, value []byte, drop *hopNames) {
-	switch len(name) {
-	case 2:
-		drop.addIf(equalFold(name, "te"), name)
-	case 7:
-		drop.addIf(equalFold(name, "upgrade") || equalFold(name, "trailer"), name)
-	case 10:
-		if equalFold(name, "connection") {
-			drop.addIf(true, name)
-			drop.addTokens(value)
-			return
-		}
-		drop.addIf(equalFold(name, "keep-alive"), name)
-	case 16:
-		drop.addIf(equalFold(name, "proxy-connection"), name)
-	case 19:
-		f.cacheKey = f.cacheKey || equalFold(name, "x-litellm-cache-key")
-	case 23:
-		if f.cost == nil && equalFold(name, "x-litellm-response-cost") {
-			f.cost = value
-		}
-	}
-}
-
-// hopNames are lines to remove. Most heads have none.
-type hopNames struct{ names []string }
-
-func (d *hopNames) addIf(hop bool, name []byte) {
-	if hop {
-		d.names = append(d.names, string(name))
-	}
-}
-
-// addTokens adds what a Connection line names.
-func (d *hopNames) addTokens(list []byte) {
-	for len(list) > 0 {
-		var token []byte
-		token, list = nextToken(list)
-		framing := equalFold(token, "content-length") || equalFold(token, "transfer-encoding") || equalFold(token, "content-type")
-		if len(token) > 0 && !equalFold(token, "close") && !framing {
-			d.names = append(d.names, string(token))
-		}
-	}
-}
-
-// remove takes the lines out, in whatever case they were written. fasthttp's Del
-// would put the last line in the place of the one that goes and so turn
-// duplicates round; therefore all go, and what stays is written anew.
-func (d *hopNames) remove(h *fasthttp.ResponseHeader) {
-	if len(d.names) == 0 {
-		return
-	}
-	var kept []field
-	for name, value := range h.All() {
-		if !isFastHTTPs(name) {
-			kept = append(kept, field{bytes.Clone(name), bytes.Clone(value)})
-		}
-	}
-	for _, f := range kept {
-		h.DelBytes(f.name)
-	}
-	h.Del("Trailer")
-	for _, f := range kept {
-		if !d.has(f.name) {
-			h.AddBytesKV(f.name, f.value)
-		}
-	}
-}
-
-func (d *hopNames) has(name []byte) bool {
-	return slices.ContainsFunc(d.names, func(n string) bool { return sameName([]byte(n), name) })
-}
-
-// isFastHTTPs reports the lines that fasthttp keeps apart from the others and
-// writes itself.
-func isFastHTTPs(name []byte) bool {
-	for _, own := range [...]string{"content-length", "content-type", "content-encoding", "server", "set-cookie", "trailer", "transfer-encoding"} {
-		if equalFold(name, own) {
-			return true
-		}
-	}
-	return false
-}
-
-// Headers that tell a caller about its budget.
-const (
-	headerState     = "x-budget-state"
-	headerMode      = "x-budget-mode"
-	headerLimit     = "x-budget-limit-usd"
-	headerSpend     = "x-budget-spend-usd"
-	headerRemaining = "x-budget-remaining-usd"
-	headerReset     = "x-budget-reset"
-	headerCost      = "x-budget-cost-usd"
-)
-
-// appendBudget writes the account into the answer's head.
-func (x *exchange) appendBudget(s *enforce.Status) {
-	var buf [40]byte
-	if s.State != "" {
-		x.addHeader(headerState, append(buf[:0], s.State...))
-	}
-	if x.decision.Mode == budget.Shadow {
-		x.addHeader(headerMode, append(buf[:0], budget.Shadow...))
-	}
-	if s.TenantID == "" {
-		return
-	}
-	x.addHeader(headerSpend, s.Spent.AppendDecimal(buf[:0]))
-	if s.Points.Limit > 0 || !s.Points.Unlimited {
-		x.addHeader(headerLimit, s.Points.Limit.AppendDecimal(buf[:0]))
-		x.addHeader(headerRemaining, s.Remaining().AppendDecimal(buf[:0]))
-	}
-	if !s.Window.End.IsZero() {
-		x.addHeader(headerReset, s.Window.End.UTC().AppendFormat(buf[:0], time.RFC3339))
-	}
-}
-
-func (x *exchange) addHeader(name string, value []byte) {
-	x.ctx.Response.Header.SetBytesV(name, value)
 }

@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"io"
 	"strconv"
@@ -100,7 +98,7 @@ func (s *Server) noConnection(err error) *trouble {
 	case errors.Is(err, errStopping) || s.ctx.Err() != nil:
 		return troubleStopping
 	case errors.Is(err, errBusy):
-		s.complaints.warn("all upstream connections are in use: raise proxy.max_upstream or scale LiteLLM", "max_upstream", s.o.MaxUpstream)
+		s.complaints.warn("all upstream connections are in use: raise proxy.upstream_connections or scale LiteLLM", "upstream_connections", s.o.MaxUpstream)
 		return troubleBusy
 	}
 	s.complaints.warn("upstream cannot be reached: check proxy.upstream", "upstream", s.o.Upstream, "err", err)
@@ -202,7 +200,6 @@ var errGarbled = errors.New("malformed answer")
 // readHead reads the final head into the response, whatever 1xx come before.
 func (x *exchange) readHead() error {
 	h := &x.ctx.Response.Header
-	x.touched = true
 	for range mostInterim {
 		if err := x.readOneHead(h); err != nil {
 			return err
@@ -245,12 +242,6 @@ func (x *exchange) readOneHead(h *fasthttp.ResponseHeader) error {
 func isEnd(err error) bool {
 	var op interface{ Temporary() bool } // net.OpError and syscall errors
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op)
-}
-
-// growReader makes room for an unusually large head.
-func (up *upstreamConn) growReader() {
-	held, _ := up.br.Peek(up.br.Buffered())
-	up.br = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(bytes.Clone(held)), up.nc), mostUpstreamHead)
 }
 
 // failHead answers for an upstream that did not.

@@ -20,6 +20,7 @@ import (
 type Server struct {
 	o           Options
 	enforcer    Enforcer
+	routes      routeRules
 	credentials credentialRules
 	planner     planner
 	denier      denier
@@ -54,7 +55,8 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, enforcer: o.Enforcer, log: o.Logger, metrics: o.Metrics,
-		credentials: credentialRules{keyHeader: lower(o.KeyHeader)},
+		routes:      routeRules{rootPaths: o.RootPaths},
+		credentials: credentialRules{keyHeader: lower(o.KeyHeader), rootPaths: o.RootPaths},
 		planner:     planner{prices: o.Prices, unpriced: o.Unpriced},
 		denier:      denier{hideAmounts: o.HideAmounts},
 		complaints:  newComplaints(o.Logger),

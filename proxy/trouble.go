@@ -17,8 +17,8 @@ var (
 	troubleNoCredential = &trouble{401, "no_credential", "Send the virtual key whose budget you want to see, as for any other call."}
 	troubleUnknownKey   = &trouble{404, "unknown_key", "No tenant is known for this key. A key gets one with its first call that LiteLLM accepts."}
 	troubleSlowClient   = &trouble{408, "request_timeout", "The request did not arrive in time."}
-	troubleTooLarge     = &trouble{413, "body_too_large", "The request body is larger than proxy.max_body_bytes allows."}
-	troubleHeadTooLarge = &trouble{431, "head_too_large", "The request head is larger than proxy.max_header_bytes allows."}
+	troubleTooLarge     = &trouble{413, "body_too_large", "The request body is larger than proxy.max_body allows."}
+	troubleHeadTooLarge = &trouble{431, "head_too_large", "The request head, its first line and headers together, is too large."}
 	troubleInternal     = &trouble{500, "internal_error", "Internal error; the call was not completed."}
 	troubleUnreachable  = &trouble{502, "upstream_unreachable", "LiteLLM cannot be reached; the call was not made."}
 	troubleBroke        = &trouble{502, "upstream_broke", "LiteLLM closed the connection before it had answered. The call may have been made, so it is not repeated."}

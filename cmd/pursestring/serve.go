@@ -286,7 +286,7 @@ func (s *server) startProxy(context.Context) error {
 	}
 	server, err := proxy.New(proxy.Options{
 		Upstream: p.Upstream, Enforcer: s.admitter(), Prices: s.prices, Unpriced: string(s.config.Prices.Unpriced),
-		KeyHeader: s.config.LiteLLM.KeyHeader, HideAmounts: p.HideAmounts,
+		RootPaths: p.RootPaths, KeyHeader: s.config.LiteLLM.KeyHeader, HideAmounts: p.HideAmounts,
 		OnClientGone: string(p.OnClientGone), MaxBody: int64(p.MaxBody),
 		MaxConnections: p.MaxConnections, MaxUpstream: p.UpstreamConnections,
 		FirstByteTimeout: p.FirstByteTimeout, StreamTimeout: p.IdleTimeout,
