@@ -35,7 +35,7 @@ fmt: $(LINTER) ## format the code
 	GOLANGCI_LINT_CACHE=$(CACHE)/golangci-lint $(LINTER) fmt ./...
 
 bench: ## side-by-side measurements against a bare hop; prints ratios
-	$(GO) run ./bench
+	$(GO) run ./bench/cmd/pursebench
 
 build: ## bin/pursestring, a static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/pursestring ./cmd/pursestring
