@@ -53,6 +53,12 @@ func (b *requestBody) reset() {
 	*b = requestBody{}
 }
 
+// release gives back what is held; what is known about the body stays.
+func (b *requestBody) release() {
+	giveBack(b.buf)
+	b.buf, b.n = nil, 0
+}
+
 // prefix is what is held.
 func (b *requestBody) prefix() []byte {
 	if b.buf == nil {

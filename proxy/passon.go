@@ -157,6 +157,7 @@ func (x *exchange) passStream(length int64) {
 		x.appendBudget(&x.decision.Status)
 	}
 	x.closeAfterEarly()
+	x.body.release() // a stream can be open for long, and what it was asked is upstream
 	h := &x.ctx.Response.Header
 	same := length >= 0 && !(x.held && x.plan.injectUsage) // hiding a chunk changes the length
 	x.pump.begin(x, length, same)
