@@ -1,11 +1,15 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pursestring/pursestring/enforce"
+	"github.com/pursestring/pursestring/internal/budget"
 )
 
 // openTunnel answers a WebSocket handshake that the upstream has accepted, and
@@ -38,7 +42,7 @@ func (x *exchange) tunnel(conn net.Conn) {
 	if _, err := x.client.Write(x.out); err == nil {
 		var down sync.WaitGroup
 		down.Go(func() {
-			flow.copy(x.client, x.up.br)
+			flow.copy(downWriter{flow}, x.up.br)
 			x.client.kill()
 		})
 		flow.copy(upstreamWriter{x.up}, conn)
@@ -62,9 +66,18 @@ func (x *exchange) recoverTunnel() {
 type flow struct {
 	x       *exchange
 	renewed atomic.Int64 // unix seconds
+	over    atomic.Bool  // the budget has run out, and the session is to end
+
+	mu     sync.Mutex // guards what the client is sent
+	frames frames     // of the upstream's side
+	ended  bool       // the client has been told
 }
 
-// copy passes bytes on as they come until either side fails.
+// errRanOut ends a session whose budget has run out.
+var errRanOut = errors.New("budget has run out")
+
+// copy passes bytes on as they come until either side fails, or the budget runs
+// out.
 func (f *flow) copy(to io.Writer, from io.Reader) {
 	defer func() {
 		if bug := recover(); bug != nil {
@@ -77,6 +90,9 @@ func (f *flow) copy(to io.Writer, from io.Reader) {
 		n, err := from.Read(*buf)
 		if n > 0 {
 			f.renew()
+			if f.over.Load() && f.end() {
+				return
+			}
 			if _, werr := to.Write((*buf)[:n]); werr != nil {
 				return
 			}
@@ -87,12 +103,71 @@ func (f *flow) copy(to io.Writer, from io.Reader) {
 	}
 }
 
-// renew says that the session lives, at most once a second.
+// renew says that the session lives, and looks whether its budget still does, at
+// most once a second.
 func (f *flow) renew() {
 	now := time.Now().Unix()
 	if last := f.renewed.Load(); f.x.held && now != last && f.renewed.CompareAndSwap(last, now) {
 		f.x.s.enforcer.Renew(&f.x.decision)
+		if f.ranOut() {
+			f.over.Store(true)
+		}
 	}
+}
+
+// ranOut reports whether the tenant has come to its block point, by this session
+// or beside it, so that a new one would be refused.
+func (f *flow) ranOut() bool {
+	x := f.x
+	if x.decision.Mode == budget.Shadow || x.plan.free {
+		return false
+	}
+	s, known := x.s.enforcer.StatusOf(x.s.ctx, x.ask.Key)
+	return known && s.State == budget.StateBlocked
+}
+
+// end tells the client that the budget has run out and reports whether it has
+// been told: between two messages of the upstream's, never inside one.
+func (f *flow) end() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.endLocked()
+}
+
+func (f *flow) endLocked() bool {
+	if f.ended || !f.frames.between() {
+		return f.ended
+	}
+	f.ended = true
+	x := f.x
+	refused := enforce.Decision{Verdict: budget.Block, Reason: budget.OverBlockPoint, Mode: x.decision.Mode, Status: x.decision.Status}
+	if s, known := x.s.enforcer.StatusOf(x.s.ctx, x.ask.Key); known {
+		refused.Status = s
+	}
+	event, closing := x.s.denier.session(&refused, string(x.callID))
+	// A client that does not take it is closed all the same.
+	_, _ = x.client.Write(appendFrame(appendFrame(nil, frameText, event), frameClose, closing))
+	return true
+}
+
+// downWriter writes to the client and follows the frames.
+type downWriter struct{ *flow }
+
+func (w downWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		return 0, errRanOut
+	}
+	n, err := w.x.client.Write(p)
+	if err != nil {
+		return n, err
+	}
+	w.frames.pass(p)
+	if w.over.Load() && w.endLocked() {
+		return n, errRanOut
+	}
+	return n, nil
 }
 
 // upstreamWriter writes upstream within writePatience.
