@@ -30,14 +30,9 @@ type denier struct {
 }
 
 // budget is the answer to a call whose decision was not to let it go: 402, or
-// 429 for what is in use, or 503 when nobody could tell.
-func (d *denier) budget(r route, dec *enforce.Decision, callID string) answer {
-	return d.budgetFor(r, dec, nil, callID)
-}
-
-// budgetFor is budget with the plan of the call, from which it says how to make
-// the call smaller. p may be nil.
-func (d *denier) budgetFor(r route, dec *enforce.Decision, p *plan, callID string) answer {
+// 429 for what is in use, or 503 when nobody could tell. By the call's plan it
+// says how to make the call smaller; p may be nil.
+func (d *denier) budget(r route, dec *enforce.Decision, p *plan, callID string) answer {
 	ref := refusal{reason: dec.Reason, status: &dec.Status, callID: callID}
 	switch dec.Reason {
 	case budget.TooLarge:
@@ -75,7 +70,7 @@ func (d *denier) upstream(r route, st *enforce.Status, from budget.UpstreamRefus
 // opens a socket reads no dialect, so it is OpenAI's.
 func (d *denier) handshake(r route, dec *enforce.Decision, p *plan, callID string) answer {
 	r.dialect = dialectOpenAI
-	return d.budgetFor(r, dec, p, callID)
+	return d.budget(r, dec, p, callID)
 }
 
 // session ends a WebSocket session whose budget has run out: the payload of a

@@ -74,17 +74,17 @@ func TestRefusals(t *testing.T) {
 	big := &plan{estimate: budget.Estimate{Worst: dollar(3.1)}, inputWorst: dollar(0.04), outputPrice: 200e-6}
 	for name, r := range dialects {
 		const id = "4f1c2d3e-0000-4000-8000-000000000001"
-		golden(t, name+"-over-block-point", d.budget(r, refusedBy(budget.OverBlockPoint), id))
-		golden(t, name+"-too-large", d.budgetFor(r, tooLarge, big, id))
-		golden(t, name+"-budget-in-use", d.budget(r, inUse, id))
-		golden(t, name+"-upstream-limit", d.budget(r, refusedBy(budget.UpstreamLimit), id))
+		golden(t, name+"-over-block-point", d.budget(r, refusedBy(budget.OverBlockPoint), nil, id))
+		golden(t, name+"-too-large", d.budget(r, tooLarge, big, id))
+		golden(t, name+"-budget-in-use", d.budget(r, inUse, nil, id))
+		golden(t, name+"-upstream-limit", d.budget(r, refusedBy(budget.UpstreamLimit), nil, id))
 		ten := dollar(10)
 		golden(t, name+"-upstream-limit-team", d.upstream(r, &inUse.Status, budget.UpstreamRefusal{Subject: "team", ID: "research", Max: &ten}, false, id))
 		golden(t, name+"-upstream-reserved", d.upstream(r, &inUse.Status, budget.UpstreamRefusal{Subject: "key"}, true, id))
 		golden(t, name+"-trouble-502", d.trouble(r, 502, "upstream_unreachable", "LiteLLM cannot be reached; the call was not made.", id))
-		golden(t, name+"-trouble-503", d.budget(r, refusedBy(budget.LedgerDown), id))
+		golden(t, name+"-trouble-503", d.budget(r, refusedBy(budget.LedgerDown), nil, id))
 		golden(t, name+"-trouble-400", d.trouble(r, 400, "duplicate_credential", "Two values.", id))
-		golden(t, name+"-hidden", (&denier{hideAmounts: true}).budget(r, refusedBy(budget.OverBlockPoint), id))
+		golden(t, name+"-hidden", (&denier{hideAmounts: true}).budget(r, refusedBy(budget.OverBlockPoint), nil, id))
 	}
 	golden(t, "websocket-handshake", d.handshake(dialects["google"], refusedBy(budget.OverBlockPoint), nil, "c1"))
 	event, closing := d.session(refusedBy(budget.OverBlockPoint), "c1")
@@ -112,25 +112,25 @@ func TestRefusalTexts(t *testing.T) {
 			t.Errorf("%s:\n%s\nwant\n%s", what, got, want)
 		}
 	}
-	f("the example of the contract", text(d.budget(r, refusedBy(budget.OverBlockPoint), "4f1c")),
+	f("the example of the contract", text(d.budget(r, refusedBy(budget.OverBlockPoint), nil, "4f1c")),
 		"Budget exceeded for tenant acme. Current: $551.20, Limit: $500.00. Contact admin to increase budget. Resets 2026-12-21 09:30 UTC. Ref 4f1c")
 	never := refusedBy(budget.OverBlockPoint)
 	never.Status.Window.End, never.Status.TenantID = time.Time{}, "key:0123456789ab"
-	f("no reset, no tenant, no id", text(d.budget(r, never, "")),
+	f("no reset, no tenant, no id", text(d.budget(r, never, nil, "")),
 		"Budget exceeded for this key. Current: $551.20, Limit: $500.00. Contact admin to increase budget.")
 
 	large := refusedBy(budget.TooLarge)
 	large.Status.Spent, large.Status.Window.End = dollar(549.58), time.Time{}
 	p := &plan{estimate: budget.Estimate{Worst: dollar(3.1)}, inputWorst: dollar(0.04), outputPrice: 200e-6}
-	f("the advice of the contract", text(d.budgetFor(r, large, p, "")), "This call could cost up to $3.10; $0.42 is left. Lower max_tokens to 1,900 or less.")
+	f("the advice of the contract", text(d.budget(r, large, p, "")), "This call could cost up to $3.10; $0.42 is left. Lower max_tokens to 1,900 or less.")
 	responses := classify(headOf("POST", "/v1/responses"))
 	p.inputWorst = dollar(0.41)
-	f("the API's own word", text(d.budgetFor(responses, large, p, "")), "This call could cost up to $3.10; $0.42 is left. Lower max_output_tokens to 50 or less.")
+	f("the API's own word", text(d.budget(responses, large, p, "")), "This call could cost up to $3.10; $0.42 is left. Lower max_output_tokens to 50 or less.")
 	p.inputWorst = dollar(0.43)
-	f("no output would fit", text(d.budgetFor(r, large, p, "")), "This call could cost up to $3.10; $0.42 is left. Send a shorter prompt.")
+	f("no output would fit", text(d.budget(r, large, p, "")), "This call could cost up to $3.10; $0.42 is left. Send a shorter prompt.")
 	p.estimate.Worst = dollar(0.4201)
-	f("amounts that look the same", text(d.budgetFor(r, large, p, "")), "This call could cost up to $0.4201; $0.42 is left. Send a shorter prompt.")
-	f("hidden", text((&denier{hideAmounts: true}).budgetFor(r, large, p, "")), "This call could cost more than what is left of the budget. Send a shorter prompt.")
+	f("amounts that look the same", text(d.budget(r, large, p, "")), "This call could cost up to $0.4201; $0.42 is left. Send a shorter prompt.")
+	f("hidden", text((&denier{hideAmounts: true}).budget(r, large, p, "")), "This call could cost more than what is left of the budget. Send a shorter prompt.")
 }
 
 // TestHiddenAmountsAreHidden: no amount of the status is anywhere in the answer.
@@ -141,8 +141,8 @@ func TestHiddenAmountsAreHidden(t *testing.T) {
 	p := &plan{estimate: budget.Estimate{Worst: dollar(3.1)}, inputWorst: dollar(0.04), outputPrice: 200e-6}
 	for name, r := range dialects {
 		for _, a := range []answer{
-			d.budget(r, refusedBy(budget.OverBlockPoint), "c"), d.budgetFor(r, refusedBy(budget.TooLarge), p, "c"),
-			d.budget(r, refusedBy(budget.BudgetInUse), "c"), d.upstream(r, &refusedBy(budget.UpstreamLimit).Status, budget.UpstreamRefusal{Subject: "team", ID: "t", Max: &ten}, false, "c"),
+			d.budget(r, refusedBy(budget.OverBlockPoint), nil, "c"), d.budget(r, refusedBy(budget.TooLarge), p, "c"),
+			d.budget(r, refusedBy(budget.BudgetInUse), nil, "c"), d.upstream(r, &refusedBy(budget.UpstreamLimit).Status, budget.UpstreamRefusal{Subject: "team", ID: "t", Max: &ten}, false, "c"),
 		} {
 			for _, amount := range []string{"551", "500", "550", "3.5", "3.1", "10.25", "$", "_usd"} {
 				if strings.Contains(string(a.body), amount) {
@@ -160,7 +160,7 @@ func TestTroubleIsNever402(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 		for _, reason := range []budget.Reason{budget.LedgerDown, budget.StoreDown, budget.UnknownTenant} {
-			if a := (&denier{}).budget(r, refusedBy(reason), "c"); a.status != 503 {
+			if a := (&denier{}).budget(r, refusedBy(reason), nil, "c"); a.status != 503 {
 				t.Errorf("%s, %s: status %d", name, reason, a.status)
 			}
 		}

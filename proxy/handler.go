@@ -136,7 +136,7 @@ func (x *exchange) refusal() answer {
 	if x.head.websocket {
 		return x.s.denier.handshake(x.route, &x.decision, &x.plan, string(x.callID))
 	}
-	return x.s.denier.budgetFor(x.route, &x.decision, &x.plan, string(x.callID))
+	return x.s.denier.budget(x.route, &x.decision, &x.plan, string(x.callID))
 }
 
 // fail answers with an error of our own and ends whatever is open: it is the way
